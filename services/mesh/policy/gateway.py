@@ -1,0 +1,3 @@
+"""Who may call the gateway role: full method name to the roles that may."""
+
+ROWS: dict[str, frozenset[str]] = {}
