@@ -1,0 +1,1 @@
+"""One file a step, numbered. A step is never changed once released."""
