@@ -1,0 +1,128 @@
+"""The microversions of the Compute API: one row each, with what it changed.
+
+The highest row is the maximum that is advertised. Where the code differs, the version stands next to it:
+in a Route's `first` and `last`, in the rows of a request's schema, in the rows of a view's fields.
+"""
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """One microversion: its minor number and what it adds, changes or removes."""
+
+    minor: int
+    summary: str
+
+
+HISTORY: tuple[Change, ...] = (
+    Change(1, "the v2.0 API with strict checks of requests"),
+    Change(2, "key pair types; key pair create answers 201, delete 204"),
+    Change(3, "OS-EXT-SRV-ATTR: hostname, kernel_id, ramdisk_id, launch_index, reservation_id, "
+              "root_device_name, user_data; delete_on_termination of attached volumes"),
+    Change(4, "reserved in fixed addresses"),
+    Change(5, "filter ip6 for users"),
+    Change(6, "remote-consoles in place of the os-get*Console actions"),
+    Change(7, "access to a public flavor refused"),
+    Change(8, "console protocol mks"),
+    Change(9, "locked in servers"),
+    Change(10, "key pairs of other users"),
+    Change(11, "forced_down in services"),
+    Change(12, "net_id in virtual interfaces"),
+    Change(13, "project_id and user_id in server groups"),
+    Change(14, "evacuate without onSharedStorage and adminPass"),
+    Change(15, "soft affinity and anti-affinity"),
+    Change(16, "host_status in servers"),
+    Change(17, "action trigger_crash_dump"),
+    Change(18, "project in the URL optional (here: at every version)"),
+    Change(19, "description of servers"),
+    Change(20, "volumes of shelved servers"),
+    Change(21, "instance actions of deleted servers"),
+    Change(22, "force_complete of live migrations"),
+    Change(23, "migrations of a server"),
+    Change(24, "abort of live migrations"),
+    Change(25, "live migration: block_migration auto, no disk_over_commit"),
+    Change(26, "tags of servers"),
+    Change(27, "header OpenStack-API-Version (here: at every version)"),
+    Change(28, "cpu_info of hypervisors as an object"),
+    Change(29, "evacuate: force"),
+    Change(30, "live migration: force"),
+    Change(31, "console tokens of all kinds"),
+    Change(32, "device tags of networks and block devices at create"),
+    Change(33, "paging of hypervisors; block devices lose their tag"),
+    Change(34, "live migration is checked in the background"),
+    Change(35, "paging of key pairs"),
+    Change(36, "proxies are gone: images, networks, floating and fixed IPs, security groups, volumes; "
+               "limits and quotas lose what belongs to them"),
+    Change(37, "networks required at create, `auto` and `none`; networks lose their tag"),
+    Change(38, "an unknown status in a filter is refused"),
+    Change(39, "image metadata proxy gone; limits lose maxImageMeta"),
+    Change(40, "paging of usage"),
+    Change(41, "uuid of aggregates"),
+    Change(42, "device tags are back"),
+    Change(43, "os-hosts gone"),
+    Change(44, "fixed and floating IP actions and os-virtual-interfaces gone"),
+    Change(45, "createImage and createBackup answer image_id"),
+    Change(46, "header X-OpenStack-Request-ID (here: at every version)"),
+    Change(47, "the flavor itself in servers"),
+    Change(48, "diagnostics in one shape"),
+    Change(49, "tags of attached devices"),
+    Change(50, "server groups in quota classes; network quotas gone from them"),
+    Change(51, "events of instance actions for users, without traceback"),
+    Change(52, "tags at create"),
+    Change(53, "services and hypervisors by UUID"),
+    Change(54, "rebuild: key_name"),
+    Change(55, "description of flavors"),
+    Change(56, "migrate: host"),
+    Change(57, "personality gone, with its limits and quotas; rebuild: user_data"),
+    Change(58, "paging and changes-since of instance actions; updated_at in them"),
+    Change(59, "paging of migrations"),
+    Change(60, "volumes attached to several servers"),
+    Change(61, "extra_specs in flavors"),
+    Change(62, "host and hostId in events of instance actions"),
+    Change(63, "trusted image certificates"),
+    Change(64, "policy and rules of server groups"),
+    Change(65, "abort of queued live migrations"),
+    Change(66, "changes-before"),
+    Change(67, "volume_type of block devices"),
+    Change(68, "no more forced evacuation and live migration"),
+    Change(69, "partial answers while a part of the cloud is down"),
+    Change(70, "device tags in attachments"),
+    Change(71, "server_groups in a server"),
+    Change(72, "ports with resource requests"),
+    Change(73, "locked_reason; filter and sort by locked"),
+    Change(74, "host and hypervisor_hostname at create"),
+    Change(75, "unknown query parameters refused; update and rebuild answer the whole server; "
+               "swap is 0, not ''; servers in hypervisors even when empty"),
+    Change(76, "event power-update"),
+    Change(77, "unshelve: availability_zone"),
+    Change(78, "topology of a server"),
+    Change(79, "delete_on_termination of an attachment"),
+    Change(80, "user_id and project_id in migrations"),
+    Change(81, "images of aggregates' hosts"),
+    Change(82, "event accelerator-request-bound"),
+    Change(83, "more filters of servers for users"),
+    Change(84, "details in events of instance actions"),
+    Change(85, "update of an attachment"),
+    Change(86, "extra specs are checked"),
+    Change(87, "rescue of volume-backed servers"),
+    Change(88, "hypervisors without sums, with uptime and servers; statistics gone"),
+    Change(89, "attachment_id and bdm_uuid in attachments"),
+    Change(90, "hostname at create and update"),
+    Change(91, "unshelve: host"),
+    Change(92, "key pairs are imported only; `@` and `.` in their names"),
+    Change(93, "rebuild of volume-backed servers"),
+    Change(94, "hostname may be a full domain name"),
+    Change(95, "evacuated servers stay stopped"),
+    Change(96, "pinned_availability_zone in servers"),
+    Change(97, "shares of servers"),
+    Change(98, "properties of the image in servers"),
+    Change(99, "console type spice-direct"),
+    Change(100, "scheduler_hints in servers"),
+    Change(101, "attaching a volume answers 202"),
+    Change(102, "filter name of flavors; flavors lose rxtx_factor and OS-FLV-DISABLED:disabled; "
+                "unknown query parameters refused everywhere"),
+    Change(103, "os-volumes_boot gone"),
+    Change(104, "update of a server: pinned_availability_zone, to free it from its zone or pin it there"),
+)  # fmt: skip
+
+MAXIMUM = HISTORY[-1].minor
