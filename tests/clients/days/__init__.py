@@ -1,0 +1,1 @@
+"""Scripted days of users and administrators, a file for each kind of client and person."""
