@@ -35,6 +35,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _LOOKS = 50
 # Seconds that QEMU gets to end one.
 _ABORT_TIMEOUT = 10.0
+# Seconds in which a guest whose backup failed may turn out to have been ended.
+_END_TIMEOUT = 5.0
 # Begins the names of the files, which end with the snapshot's.
 PREFIX = "snapshot."
 
@@ -215,6 +217,12 @@ def _percent(instance_id: str, connection: Any) -> int | None:
     ended = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
     if ended.get("success", ended["type"] == libvirt.VIR_DOMAIN_JOB_COMPLETED):
         return _DONE
+    # A guest that is ended loses its job first, and is said to be off a moment later.
+    deadline = time.monotonic() + _END_TIMEOUT
+    while time.monotonic() < deadline:
+        time.sleep(_FIRST_PAUSE)
+        if state_of(domain) not in _ACTIVE:
+            return None
     raise DriverFailureError(
         "libvirt", "back the disk up", f"The copy of the disk ended: {ended.get('errmsg', 'no reason given')}"
     )
