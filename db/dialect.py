@@ -1,9 +1,9 @@
 """The few places where the three databases want different words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
@@ -22,3 +22,14 @@ def insert_number(connection: Connection, table: Table, row: Mapping[str, Any]) 
     key = connection.execute(table.insert(), dict(row)).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def insert_numbers(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert `rows`, which have an `id` each, and return their numbers: two statements for however many."""
+    if len(rows) == 1:
+        return [insert_number(connection, table, rows[0])]
+    # MySQL returns nothing of what it inserts, so that all three are asked afterwards.
+    connection.execute(table.insert(), [dict(row) for row in rows])
+    wanted = select(table.c.id, table.c.number).where(table.c.id.in_([row["id"] for row in rows]))
+    numbers = {found.id: found.number for found in connection.execute(wanted)}
+    return [numbers[row["id"]] for row in rows]

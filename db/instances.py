@@ -4,12 +4,13 @@ A writer locks a row with `lock`, changes the message it got, and hands it to `s
 bodies.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from db.dialect import insert_number
+from db.dialect import insert_numbers
 from db.schema.base import moment, timestamp
 from db.schema.compute import instance_metadata, instance_tags, instances
 from novamesh.failures import GenerationConflictError, NotFoundError
@@ -86,10 +87,18 @@ def add(connection: Connection, instance: Instance) -> Instance:
     """Insert a new record, and return it with its number. `instance` is left as it is."""
     stored = Instance()
     stored.CopyFrom(instance)
-    stored.generation = 1
-    stored.number = insert_number(connection, instances, row(stored))
-    _add_copies(connection, stored)
+    add_many(connection, [stored])
     return stored
+
+
+def add_many(connection: Connection, made: Sequence[Instance]) -> None:
+    """Insert new records, and give the messages their numbers."""
+    for instance in made:
+        instance.generation = 1
+    numbers = insert_numbers(connection, instances, [row(instance) for instance in made])
+    for instance, number in zip(made, numbers, strict=True):
+        instance.number = number
+    _add_copies(connection, made)
 
 
 def get(connection: Connection, instance_id: str) -> Instance:
@@ -143,7 +152,7 @@ def save_labels(connection: Connection, instance: Instance) -> None:
     either."""
     for table in (instance_metadata, instance_tags):
         connection.execute(delete(table).where(table.c.instance_id == instance.id))
-    _add_copies(connection, instance)
+    _add_copies(connection, [instance])
 
 
 def check_generation(instance: Instance, expected: int) -> None:
@@ -155,16 +164,14 @@ def check_generation(instance: Instance, expected: int) -> None:
         raise GenerationConflictError("instance", instance.id, expected, instance.generation)
 
 
-def _add_copies(connection: Connection, instance: Instance) -> None:
-    if instance.metadata:
-        connection.execute(
-            insert(instance_metadata),
-            [
-                {"instance_id": instance.id, "key": key, "value": value}
-                for key, value in instance.metadata.items()
-            ],
-        )
-    if instance.tags:
-        connection.execute(
-            insert(instance_tags), [{"instance_id": instance.id, "tag": tag} for tag in instance.tags]
-        )
+def _add_copies(connection: Connection, of: Sequence[Instance]) -> None:
+    metadata = [
+        {"instance_id": instance.id, "key": key, "value": value}
+        for instance in of
+        for key, value in instance.metadata.items()
+    ]
+    if metadata:
+        connection.execute(insert(instance_metadata), metadata)
+    tags = [{"instance_id": instance.id, "tag": tag} for instance in of for tag in instance.tags]
+    if tags:
+        connection.execute(insert(instance_tags), tags)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
-from db.dialect import insert_number
+from db.dialect import insert_numbers
 from db.schema.base import moment, timestamp
 from db.schema.ledger import operations
 from novamesh.conductor.v1.operation_service_pb2 import ListOperationsRequest
@@ -79,6 +79,35 @@ def message(found: Row[Any]) -> Operation:
     )
 
 
+def _row(operation: Operation, at: datetime) -> dict[str, Any]:
+    """The columns of an operation that is written for the first time, and waits."""
+    return {
+        "id": operation.id,
+        "generation": 1,
+        "kind": operation.kind,
+        "state": PENDING,
+        "instance_id": operation.instance_id,
+        "project_id": operation.project_id,
+        "user_id": operation.user_id,
+        "request_id": operation.request_id,
+        "arguments": operation.arguments.SerializeToString(),
+        "step": "",
+        "progress": 0,
+        "attempts": 0,
+        "max_attempts": operation.max_attempts,
+        "lease_owner": "",
+        "lease_expires_at": at,
+        "not_before": at,
+        "error": "",
+        "host": operation.host,
+        "memory": {},
+        "created_at": at,
+        "updated_at": at,
+        "started_at": None,
+        "finished_at": None,
+    }
+
+
 def add(
     connection: Connection,
     operation: Operation,
@@ -88,78 +117,54 @@ def add(
 ) -> Operation:
     """Accept an operation. With a lease it is taken up at once by whoever accepts it, which saves a
     transaction. `memory` is what its workflow is to know."""
-    number = insert_number(
-        connection,
-        operations,
-        {
-            "id": operation.id,
-            "generation": 1,
-            "kind": operation.kind,
-            "state": RUNNING if lease else PENDING,
-            "instance_id": operation.instance_id,
-            "project_id": operation.project_id,
-            "user_id": operation.user_id,
-            "request_id": operation.request_id,
-            "arguments": operation.arguments.SerializeToString(),
-            "step": "",
-            "progress": 0,
-            "attempts": 1 if lease else 0,
-            "max_attempts": operation.max_attempts,
-            "lease_owner": lease.owner if lease else "",
-            "lease_expires_at": lease.until if lease else at,
-            "not_before": at,
-            "error": "",
-            "host": operation.host,
-            "memory": memory or {},
-            "created_at": at,
-            "updated_at": at,
-            "started_at": at if lease else None,
-        },
-    )
-    made = Operation()
-    made.CopyFrom(operation)
-    made.number = number
-    made.generation = 1
-    made.state = RUNNING if lease else PENDING
-    made.created_at.CopyFrom(timestamp(at))
+    (made,) = add_many(connection, [operation], at, lease, memory)
+    return made
+
+
+def add_many(
+    connection: Connection,
+    accepted: Sequence[Operation],
+    at: datetime,
+    lease: Lease | None,
+    memory: dict[str, Any] | None = None,
+) -> list[Operation]:
+    """The same for several, whose workflows are to know the same."""
+    changed: dict[str, Any] = {"memory": memory or {}}
     if lease:
-        made.attempts = 1
-        made.lease_owner = lease.owner
-        made.started_at.CopyFrom(timestamp(at))
+        changed |= {
+            "state": RUNNING,
+            "attempts": 1,
+            "lease_owner": lease.owner,
+            "lease_expires_at": lease.until,
+            "started_at": at,
+        }
+    rows = [_row(operation, at) | changed for operation in accepted]
+    made = []
+    for operation, number in zip(accepted, insert_numbers(connection, operations, rows), strict=True):
+        one = Operation()
+        one.CopyFrom(operation)
+        one.number = number
+        one.generation = 1
+        one.state = RUNNING if lease else PENDING
+        one.created_at.CopyFrom(timestamp(at))
+        if lease:
+            one.attempts = 1
+            one.lease_owner = lease.owner
+            one.started_at.CopyFrom(timestamp(at))
+        made.append(one)
     return made
 
 
 def record(connection: Connection, operation: Operation, at: datetime) -> None:
     """Write down an operation that is done already, in the transaction that did it."""
-    insert_number(
-        connection,
-        operations,
-        {
-            "id": operation.id,
-            "generation": 1,
-            "kind": operation.kind,
-            "state": OperationState.OPERATION_STATE_SUCCEEDED,
-            "instance_id": operation.instance_id,
-            "project_id": operation.project_id,
-            "user_id": operation.user_id,
-            "request_id": operation.request_id,
-            "arguments": operation.arguments.SerializeToString(),
-            "step": "",
-            "progress": 0,
-            "attempts": 1,
-            "max_attempts": 1,
-            "lease_owner": "",
-            "lease_expires_at": at,
-            "not_before": at,
-            "error": "",
-            "host": operation.host,
-            "memory": {},
-            "created_at": at,
-            "updated_at": at,
-            "started_at": at,
-            "finished_at": at,
-        },
-    )
+    done = {
+        "state": OperationState.OPERATION_STATE_SUCCEEDED,
+        "attempts": 1,
+        "max_attempts": 1,
+        "started_at": at,
+        "finished_at": at,
+    }
+    connection.execute(insert(operations), _row(operation, at) | done)
 
 
 def get(connection: Connection, operation_id: str, instance_id: str = "") -> Operation:

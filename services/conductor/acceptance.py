@@ -206,7 +206,6 @@ def _write(
     if asked.request.requested_host:
         memory[REQUESTED_HOST] = asked.request.requested_host
     made: list[Instance] = []
-    works: list[Work] = []
     chosen = asked.request.template
     for index in range(count):
         instance = Instance()
@@ -216,22 +215,25 @@ def _write(
         suffix = f"-{index + 1}" if count > 1 else ""
         instance.display_name = chosen.display_name + suffix
         instance.hostname = chosen.hostname + suffix if chosen.hostname else hostname(instance)
-        instance = instances.add(connection, instance)
-        operation = operations.add(
-            connection,
-            Operation(
-                id=str(uuid.uuid4()),
-                kind=OperationKind.OPERATION_KIND_CREATE,
-                instance_id=instance.id,
-                project_id=instance.project_id,
-                user_id=instance.user_id,
-                request_id=asked.request.request_id,
-                max_attempts=asked.attempts,
-            ),
-            asked.at,
-            asked.lease,
-            memory,
-        )
         made.append(instance)
-        works.append(Work(operation, dict(memory)))
-    return Accepted(made, works)
+    instances.add_many(connection, made)
+    begun = operations.add_many(
+        connection,
+        [_create(asked, instance) for instance in made],
+        asked.at,
+        asked.lease,
+        memory,
+    )
+    return Accepted(made, [Work(operation, dict(memory)) for operation in begun])
+
+
+def _create(asked: Acceptance, instance: Instance) -> Operation:
+    return Operation(
+        id=str(uuid.uuid4()),
+        kind=OperationKind.OPERATION_KIND_CREATE,
+        instance_id=instance.id,
+        project_id=instance.project_id,
+        user_id=instance.user_id,
+        request_id=asked.request.request_id,
+        max_attempts=asked.attempts,
+    )

@@ -130,3 +130,25 @@ async def test_a_page_of_servers_is_one_call_and_few_statements(tmp_path: Path, 
             answer = await cloud.ask("GET", f"{path}?limit={limit}", 200)
             assert len(answer["servers"]) == limit
             assert len(cloud.statements) <= 3, cloud.statements
+
+
+async def test_many_servers_in_one_request_cost_little_more_than_one(tmp_path: Path) -> None:
+    """Two statements more, by which the records learn their numbers."""
+    async with fake_cloud(tmp_path) as cloud:
+        await cloud.boot("first")
+        counts = []
+        for number in (1, 6):
+            server = {
+                "name": "vm",
+                "imageRef": cloud.image,
+                "flavorRef": cloud.flavor,
+                "networks": "auto",
+                "min_count": number,
+                "metadata": {"k": "v"},
+                "tags": ["a"],
+            }
+            made = await cloud.ask("POST", "/servers", 202, json={"server": server})
+            counts.append(len(cloud.statements))
+            # Work that still goes on would share its transaction with the next request.
+            await cloud.until(made["server"]["id"], "ACTIVE")
+        assert counts[1] == counts[0] + 2
