@@ -42,7 +42,7 @@ check: venv ## the fast tests (under 2 minutes)
 	@$(BIN)/pytest -q -n $(JOBS) -m 'not real and not database and not client and not fault'
 
 real: venv guest ## databases, guests that boot, other people's clients, bad days
-	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations 15 -m 'real or database or client or fault'
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 15 -m 'real or database or client or fault'
 
 clients: venv guest ## only the tests that use other people's clients
 	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m client

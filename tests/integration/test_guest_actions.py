@@ -19,12 +19,14 @@ pytestmark = [
 ]
 
 # What QEMU's agent does of its protocol when a password is set: one JSON object a line, answered in turn.
+# As it does, it reads on after an end: the port has one whenever nobody listens at the host's side of it.
 AGENT = r"""
 for port in /sys/class/virtio-ports/*; do
     [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && device=/dev/${port##*/}
 done
 exec 3<>$device
-while read -r line <&3; do
+while :; do
+    read -r line <&3 || { sleep 1; continue; }
     case $line in
         *guest-sync*)
             id=${line##*\"id\":}
