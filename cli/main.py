@@ -1,22 +1,46 @@
 """The `novamesh` command."""
 
+from importlib import import_module
+
 import click
 
-from cli.commands.ca import ca
-from cli.commands.config import config
-from cli.commands.db import db
-from cli.commands.doctor import doctor
-from cli.commands.host import host
-from cli.commands.operation import operation
-from cli.commands.policy import policy
-from cli.commands.serve import serve
-from cli.commands.status import status
-from cli.commands.up import up
-from cli.process import VERSION
+# In the order in which somebody meets them, with the first sentence of each one's help.
+COMMANDS = {
+    "up": "Run a whole cloud on this machine until Ctrl-C.",
+    "serve": "Run ROLES on this host until it is told to end.",
+    "status": "Show roles, hosts, instances and operations.",
+    "operation": "Look at accepted work.",
+    "doctor": "Check this machine and say how to mend what it lacks.",
+    "config": "Look at the configuration.",
+    "policy": "Look at what users may do.",
+    "db": "Bring the database's schema up to date.",
+    "ca": "Make and look at the cloud's certificates.",
+    "host": "Bring further hosts into the cloud.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(VERSION, prog_name="novamesh")
+class Commands(click.Group):
+    """Imports a command when it is typed: a whole cloud's modules take over a second."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, None for one that isn't there."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"cli.commands.{cmd_name}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="novamesh", prog_name="novamesh")
 def main() -> None:
     """OpenStack Compute as a mesh of small, typed gRPC services.
 
@@ -30,9 +54,6 @@ def main() -> None:
     conf/novamesh.toml lists them all.
     """
 
-
-for command in (up, serve, status, operation, doctor, config, policy, db, ca, host):
-    main.add_command(command)
 
 if __name__ == "__main__":
     main()
