@@ -7,14 +7,13 @@ from gateway.compute import parameters as p
 from gateway.compute.backends import ComputeRequest
 from gateway.compute.extra_specs import wrong
 from gateway.compute.flavors import find
+from gateway.compute.rewriting import rewritten
 from gateway.faults import HttpError
 from gateway.routes import Route
 from gateway.schemas import Schema
 from novamesh.conductor.v1.flavor_service_pb2 import UpdateFlavorRequest
-from novamesh.failures import GenerationConflictError
 from novamesh.types.v1.flavor_pb2 import Flavor
 
-_ATTEMPTS = 5
 # The first microversion that checks what is known.
 _CHECKED = 86
 _RULE = "os_compute_api:os-flavor-extra-specs:"
@@ -78,20 +77,16 @@ def _missing(call: ComputeRequest) -> HttpError:
 
 
 async def _change(call: ComputeRequest, changed: Callable[[dict[str, str]], dict[str, str]]) -> None:
-    for attempt in range(_ATTEMPTS):
+    async def attempt() -> None:
         flavor = await find(call, call.path["flavor_id"])
         specs = changed(dict(flavor.extra_specs))
         request = UpdateFlavorRequest(
             flavor=Flavor(id=flavor.id, generation=flavor.generation, extra_specs=specs),
             update_mask=["extra_specs"],
         )
-        try:
-            await call.state.flavors.UpdateFlavor(request, timeout=call.state.timeout)
-        except GenerationConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
-            return
+        await call.state.flavors.UpdateFlavor(request, timeout=call.state.timeout)
+
+    await rewritten(attempt)
 
 
 _SPECS: Schema = {

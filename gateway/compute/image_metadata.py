@@ -6,16 +6,15 @@ from gateway.compute import parameters as p
 from gateway.compute.backends import ComputeRequest
 from gateway.compute.images import RULE, find_image
 from gateway.compute.quota_names import by_name
+from gateway.compute.rewriting import rewritten
 from gateway.faults import HttpError
 from gateway.routes import Route
 from novamesh.conductor.v1.quota_service_pb2 import GetQuotasRequest
-from novamesh.failures import GenerationConflictError, NotFoundError, PermissionDeniedError
+from novamesh.failures import NotFoundError, PermissionDeniedError
 from novamesh.image.v1.image_service_pb2 import UpdateImageRequest
 from novamesh.types.v1.image_pb2 import Image
 
 _LAST = 38
-# How often a change is worked out anew when somebody else was faster.
-_ATTEMPTS = 5
 
 Properties = dict[str, str]
 
@@ -68,7 +67,7 @@ async def delete(call: ComputeRequest) -> None:
 
 
 async def _change(call: ComputeRequest, changed: Callable[[Properties], Properties]) -> Properties:
-    for attempt in range(_ATTEMPTS):
+    async def attempt() -> Properties:
         image = await find_image(call, call.path["image_id"])
         properties = changed(dict(image.properties))
         await check_quota(call, len(properties))
@@ -84,12 +83,9 @@ async def _change(call: ComputeRequest, changed: Callable[[Properties], Properti
             raise HttpError(404, "Image not found.") from None
         except PermissionDeniedError:
             raise HttpError(403, "You are not allowed to change the image.") from None
-        except GenerationConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            continue
         return dict(answer.image.properties)
-    raise AssertionError("unreachable")
+
+    return await rewritten(attempt)
 
 
 async def check_quota(call: ComputeRequest, items: int) -> None:

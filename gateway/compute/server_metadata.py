@@ -4,15 +4,11 @@ from collections.abc import Callable
 
 from gateway.compute import parameters as p
 from gateway.compute.backends import ComputeRequest
-from gateway.compute.servers import find, missing
+from gateway.compute.servers import find, rewrite
 from gateway.faults import HttpError
 from gateway.routes import Route
-from novamesh.conductor.v1.instance_service_pb2 import UpdateInstanceRequest
-from novamesh.failures import GenerationConflictError, NotFoundError
 from novamesh.types.v1.instance_pb2 import Instance
 
-# How often a change is worked out anew when somebody else was faster.
-_ATTEMPTS = 5
 _RULE = "os_compute_api:server-metadata:"
 
 
@@ -71,24 +67,8 @@ def _known(metadata: object, key: str) -> str:
 async def _change(
     call: ComputeRequest, changed: Callable[[dict[str, str]], dict[str, str]]
 ) -> dict[str, str]:
-    for attempt in range(_ATTEMPTS):
-        instance = await find(call)
-        request = UpdateInstanceRequest(
-            instance=Instance(
-                id=instance.id, generation=instance.generation, metadata=changed(dict(instance.metadata))
-            )
-        )
-        request.update_mask.paths.append("metadata")
-        try:
-            answer = await call.state.instances.UpdateInstance(request, timeout=call.state.timeout)
-        except NotFoundError:
-            raise missing(instance.id) from None
-        except GenerationConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            continue
-        return dict(answer.instance.metadata)
-    raise AssertionError("unreachable")
+    written = await rewrite(call, "metadata", lambda old: Instance(metadata=changed(dict(old.metadata))))
+    return dict(written.metadata)
 
 
 _ALL = p.wrapped("metadata", p.METADATA)

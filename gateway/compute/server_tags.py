@@ -7,17 +7,14 @@ import jsonschema_rs
 
 from gateway.compute import parameters as p
 from gateway.compute.backends import ComputeRequest
-from gateway.compute.servers import find, missing
+from gateway.compute.servers import find, rewrite
 from gateway.compute.views.links import LinkMaker
 from gateway.faults import HttpError
 from gateway.requests import Answer
 from gateway.routes import Route
 from gateway.schemas import check_body
-from novamesh.conductor.v1.instance_service_pb2 import UpdateInstanceRequest
-from novamesh.failures import GenerationConflictError, NotFoundError
 from novamesh.types.v1.instance_pb2 import Instance
 
-_ATTEMPTS = 5
 _MOST = 50
 _RULE = "os_compute_api:os-server-tags:"
 _TAG = jsonschema_rs.Draft7Validator(p.TAG)
@@ -81,24 +78,8 @@ def _unknown(call: ComputeRequest) -> HttpError:
 
 
 async def _change(call: ComputeRequest, changed: Callable[[list[str]], list[str]]) -> list[str]:
-    for attempt in range(_ATTEMPTS):
-        instance = await find(call)
-        request = UpdateInstanceRequest(
-            instance=Instance(
-                id=instance.id, generation=instance.generation, tags=changed(list(instance.tags))
-            )
-        )
-        request.update_mask.paths.append("tags")
-        try:
-            answer = await call.state.instances.UpdateInstance(request, timeout=call.state.timeout)
-        except NotFoundError:
-            raise missing(instance.id) from None
-        except GenerationConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            continue
-        return list(answer.instance.tags)
-    raise AssertionError("unreachable")
+    written = await rewrite(call, "tags", lambda old: Instance(tags=changed(list(old.tags))))
+    return list(written.tags)
 
 
 _ALL = p.record({"tags": {"type": "array", "items": p.TAG, "maxItems": _MOST}}, ("tags",))

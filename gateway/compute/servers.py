@@ -1,8 +1,11 @@
 """Servers: list, show, update. Creation is in server_creation.py, actions in server_actions.py."""
 
+from collections.abc import Callable
+
 from gateway.compute import parameters as p
 from gateway.compute import server_filters
 from gateway.compute.backends import ComputeRequest
+from gateway.compute.rewriting import rewritten
 from gateway.compute.schemas import servers as schema
 from gateway.compute.views.links import next_links
 from gateway.compute.views.servers import ServerView, wants_hosts
@@ -39,6 +42,27 @@ async def owner(call: ComputeRequest) -> tuple[str, str] | None:
     except HttpError:
         return None
     return instance.project_id, instance.user_id
+
+
+async def rewrite(call: ComputeRequest, field: str, changed: Callable[[Instance], Instance]) -> Instance:
+    """Give one field of the server that the path names another content, worked out from what it is.
+
+    Raises HttpError 404 and GenerationConflictError.
+    """
+
+    async def attempt() -> Instance:
+        instance = await find(call)
+        wanted = changed(instance)
+        wanted.id, wanted.generation = instance.id, instance.generation
+        request = UpdateInstanceRequest(instance=wanted)
+        request.update_mask.paths.append(field)
+        try:
+            answer = await call.state.instances.UpdateInstance(request, timeout=call.state.timeout)
+        except NotFoundError:
+            raise missing(instance.id) from None
+        return answer.instance
+
+    return await rewritten(attempt)
 
 
 def missing(server_id: str) -> HttpError:

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from gateway.compute.rewriting import ATTEMPTS
 from tests.gateway.fake_cloud import FakeCloud, fake_cloud
 
 ACTIONS = (
@@ -49,6 +50,20 @@ async def test_many_clients_act_on_one_server_at_once(tmp_path: Path) -> None:
         path = f"/servers/{server}/os-instance-actions"
         actions = (await cloud.ask("GET", path, 200, "admin"))["instanceActions"]
         assert len(actions) == 1 + len(accepted)
+
+
+async def test_clients_who_change_one_record_at_once(tmp_path: Path) -> None:
+    """Each adds an item of its own, and none takes away another's."""
+    async with fake_cloud(tmp_path) as cloud:
+        server = await cloud.boot()
+        keys = [f"k{number}" for number in range(ATTEMPTS)]
+        path = f"/servers/{server}"
+        items = [_status(cloud, "PUT", f"{path}/metadata/{key}", json={"meta": {key: "v"}}) for key in keys]
+        assert {status for status, _ in await asyncio.gather(*items)} == {200}
+        tags = [_status(cloud, "PUT", f"{path}/tags/{key}") for key in keys]
+        assert {status for status, _ in await asyncio.gather(*tags)} == {201}
+        found = await cloud.show(server)
+        assert sorted(found["metadata"]) == sorted(found["tags"]) == keys
 
 
 async def test_the_same_delete_twice(tmp_path: Path) -> None:
