@@ -126,7 +126,7 @@ async def identity_api(folder: Path, **changes: Any) -> AsyncIterator[Api]:
 
 async def refused(api: Api, token: str) -> None:
     """Wait until the gateway refuses a token: revocations come by a stream."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             try:
                 await api.cloud.authenticator.authenticate(token)

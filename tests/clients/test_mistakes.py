@@ -212,7 +212,7 @@ def test_users_who_may_not(cloud: Cloud, openstack: Shell, admin: Any) -> None:
         return False
 
     # The list of revocations follows: at most moments later, and in each gateway by itself.
-    eventually("kim's token to be revoked", refused, 5.0)
+    eventually("kim's token to be revoked", refused)
     admin.identity.delete_user(kim.user_id)
     admin.identity.delete_project(kim.project_id)
 

@@ -38,7 +38,7 @@ async def issue(node: LocalNode, user: str = "demo") -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -201,7 +201,7 @@ async def test_what_another_conductor_wrote_is_found(cloud: IdentityCloud) -> No
     written = await writer.RecordRevocation(
         RecordRevocationRequest(revocation=Revocation(user_id="u9")), call
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         second = await anext(stream)
     assert [r.revision for r in second.revocations] == [written.revocation.revision]
     again = watcher.WatchRevocations(WatchRevocationsRequest(after_revision=99), call)

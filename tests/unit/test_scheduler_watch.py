@@ -48,7 +48,7 @@ class Hosts:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens elsewhere in this process."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -247,7 +247,7 @@ async def test_a_host_that_registers_is_given_what_waits_for_it(sqlite: str) -> 
         long_ago = now() - timedelta(hours=1)
         await cloud.database.write(lambda c: hosts.report(c, [hosts.Heartbeat("host1", long_ago, 90, "")]))
         stop = await cloud.start(one.id, Kind.OPERATION_KIND_STOP)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
                 waiting = (await cloud.operations.GetOperation(GetOperationRequest(id=stop.id))).operation
                 if waiting.state == operations.PENDING:

@@ -76,7 +76,7 @@ async def test_a_build_whose_state_was_reset_ends_and_blocks_nothing(cloud: Clou
     await cloud.computes["host1"].entered.wait()
     await cloud.instances.ResetInstanceState(ResetInstanceStateRequest(id=made.id, vm_state=ERROR))
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await operation(cloud, made.id, Kind.OPERATION_KIND_CREATE)).state in (
             operations.PENDING,
             operations.RUNNING,
@@ -205,7 +205,7 @@ async def test_a_step_of_many_messages_ends_before_its_revision_is_told() -> Non
 
 async def waiting(cloud: Cloud, operation_id: str) -> None:
     """Return once the operation has been put off."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (
             await cloud.operations.GetOperation(GetOperationRequest(id=operation_id))
         ).operation.state != operations.PENDING:
