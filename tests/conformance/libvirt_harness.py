@@ -29,19 +29,38 @@ T = TypeVar("T")
 
 @contextmanager
 def own_libvirtd(folder: Path) -> Iterator[PrivateLibvirtd]:
-    """A libvirtd that ends with the test, in a network namespace with a bridge."""
-    need("ip", "libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-img", "genisoimage", "mkfs.ext4")
+    """A libvirtd that ends with the test, in a network namespace with a bridge, where the test is too."""
     with own_namespace():
-        subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
-        subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
-        # SPICE doesn't listen, not even on loopback, on a host that has no other address.
-        subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", BRIDGE], check=True)
-        daemon = PrivateLibvirtd(folder)
-        asyncio.run(daemon.start())
+        daemon = _started(folder)
         try:
             yield daemon
         finally:
             asyncio.run(daemon.stop())
+
+
+@contextmanager
+def distant_libvirtd(folder: Path) -> Iterator[PrivateLibvirtd]:
+    """The same for a test that stays outside, as one must that uses gRPC.
+
+    Threads that gRPC begins inside stay there when the test has left, and connect there for later tests.
+    """
+    with own_namespace():
+        daemon = _started(folder)
+    try:
+        yield daemon
+    finally:
+        asyncio.run(daemon.stop())
+
+
+def _started(folder: Path) -> PrivateLibvirtd:
+    need("ip", "libvirtd", "virtlogd", "qemu-system-x86_64", "qemu-img", "genisoimage", "mkfs.ext4")
+    subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
+    subprocess.run(["ip", "link", "set", BRIDGE, "up"], check=True)
+    # SPICE doesn't listen, not even on loopback, on a host that has no other address.
+    subprocess.run(["ip", "address", "add", "192.0.2.1/24", "dev", BRIDGE], check=True)
+    daemon = PrivateLibvirtd(folder)
+    asyncio.run(daemon.start())
+    return daemon
 
 
 class LibvirtHarness:

@@ -13,7 +13,7 @@ import pytest
 from drivers.testsuite import ImageSuite, LifecycleSuite, ResizeSuite, SuspendSuite
 from drivers.virt import Driver
 from drivers.virt.libvirt import PrivateLibvirtd
-from tests.conformance.libvirt_harness import LibvirtHarness, own_libvirtd
+from tests.conformance.libvirt_harness import LibvirtHarness, distant_libvirtd
 from tests.conformance.role_driver import RoleDriver
 
 pytestmark = pytest.mark.real
@@ -34,7 +34,7 @@ class LostGuestsHarness(RoleHarness):
 
 @pytest.fixture(scope="module")
 def libvirtd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateLibvirtd]:
-    with own_libvirtd(tmp_path_factory.mktemp("libvirtd")) as daemon:
+    with distant_libvirtd(tmp_path_factory.mktemp("libvirtd")) as daemon:
         yield daemon
 
 
