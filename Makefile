@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STATE ?= .novamesh
-# Test processes at a time.
+# Test processes at a time; those with real guests and clients wait more than they work.
 JOBS ?= 2
+REAL_JOBS ?= 3
 EXTRAS := libvirt,postgresql,mysql,tracing,client,dev
 
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ check: venv ## the fast tests (under 2 minutes)
 	@$(BIN)/pytest -q -n $(JOBS) -m 'not real and not database and not client and not fault'
 
 real: venv guest ## databases, guests that boot, other people's clients, bad days
-	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 15 -m 'real or database or client or fault'
+	@$(BIN)/pytest -q -n $(REAL_JOBS) --dist loadfile --no-loadscope-reorder --durations 15 -m 'real or database or client or fault'
 
 clients: venv guest ## only the tests that use other people's clients
 	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m client
