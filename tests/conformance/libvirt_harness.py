@@ -14,7 +14,8 @@ import libvirt
 
 from drivers.testsuite import MemoryImages, wait_for
 from drivers.virt import Console, Driver
-from drivers.virt.libvirt import LibvirtDriver, LibvirtOptions, PrivateLibvirtd
+from drivers.virt.libvirt import LibvirtOptions, PrivateLibvirtd
+from drivers.virt.libvirt.driver import LibvirtDriver
 from novamesh.types.v1.flavor_pb2 import Flavor
 from novamesh.types.v1.instance_pb2 import Instance
 from novamesh.types.v1.network_pb2 import Network, VirtualInterface

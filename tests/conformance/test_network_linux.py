@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.network.linux import LinuxNetworkDriver, LinuxNetworkOptions
+from drivers.network.linux import LinuxNetworkOptions
+from drivers.network.linux.driver import LinuxNetworkDriver
 from drivers.testsuite.network import NetworkDriverSuite
 from novamesh.types.v1.network_pb2 import VirtualInterface
 from tests.netns import GuestNamespace, need, own_namespace

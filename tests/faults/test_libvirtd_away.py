@@ -10,7 +10,8 @@ import pytest
 
 from drivers.testsuite import wait_for
 from drivers.virt import Boot, GuestState, PowerChange
-from drivers.virt.libvirt import LibvirtDriver, PrivateLibvirtd
+from drivers.virt.libvirt import PrivateLibvirtd
+from drivers.virt.libvirt.driver import LibvirtDriver
 from novamesh.failures import UnavailableError
 from novamesh.types.v1.instance_pb2 import POWER_STATE_RUNNING
 from tests.conformance.libvirt_harness import LibvirtHarness, own_libvirtd

@@ -13,7 +13,8 @@ import pytest
 from drivers.testsuite import MemoryImages
 from drivers.virt import Boot, GuestState
 from drivers.virt.image_cache import ImageCache
-from drivers.virt.libvirt import LibvirtDriver, LibvirtOptions, PrivateLibvirtd, SpiceOptions
+from drivers.virt.libvirt import LibvirtOptions, PrivateLibvirtd, SpiceOptions
+from drivers.virt.libvirt.driver import LibvirtDriver
 from drivers.virt.qemu_img import QemuImg
 from novamesh.failures import DriverFailureError, ResourceExhaustedError, UnavailableError
 from novamesh.types.v1.instance_pb2 import POWER_STATE_RUNNING, POWER_STATE_SHUTDOWN

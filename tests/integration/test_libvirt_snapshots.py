@@ -14,7 +14,8 @@ import pytest
 from drivers.testsuite import wait_for
 from drivers.testsuite.snapshots import read, take
 from drivers.virt import Boot
-from drivers.virt.libvirt import LibvirtDriver, PrivateLibvirtd
+from drivers.virt.libvirt import PrivateLibvirtd
+from drivers.virt.libvirt.driver import LibvirtDriver
 from drivers.virt.libvirt.snapshots import job_of
 from novamesh.failures import NotSupportedError
 from novamesh.types.v1.instance_pb2 import POWER_STATE_RUNNING, Instance

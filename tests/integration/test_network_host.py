@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from drivers.network.linux import METADATA_HOST, LinuxNetworkDriver, LinuxNetworkOptions
+from drivers.network.linux import METADATA_HOST, LinuxNetworkOptions
 from drivers.network.linux.dnsmasq import running
+from drivers.network.linux.driver import LinuxNetworkDriver
 from drivers.network.linux.libnftables import Nftables
 from drivers.testsuite.network import make_card, make_network
 from gateway.metadata import open_listeners

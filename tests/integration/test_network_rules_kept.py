@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from drivers.network.linux import LinuxNetworkDriver, LinuxNetworkOptions
+from drivers.network.linux import LinuxNetworkOptions
+from drivers.network.linux.driver import LinuxNetworkDriver
 from drivers.network.linux.libnftables import Nftables
 from drivers.testsuite.network import make_card, make_network
 from novamesh.types.v1.network_pb2 import VirtualInterface
