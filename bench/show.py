@@ -52,7 +52,9 @@ def shares(raw: str) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
-        counts[group_of(stack)] += int(count)
+        # A frame that changed while py-spy read it may hold a line's end.
+        if count.isdecimal():
+            counts[group_of(stack)] += int(count)
     total = sum(counts.values())
     if not total:
         sys.exit("py-spy took no samples: it needs root, or ptrace_scope 0.")

@@ -13,7 +13,7 @@ from db.database import DatabaseOptions
 from db.sqlite import engine as sqlite_engine
 
 # In their order; each is a file in db/migrations/versions.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "schema_version"
 # Seconds that one waits for another who upgrades the same database.

@@ -36,6 +36,8 @@ GROUP_UNITS = 500
 # Pauses between tries at a lock that another process holds.
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.1
+# Seconds in which others may make a new file.
+FIRST_WAIT = 5
 # Bytes that a compiled pattern and its cache may take: repetitions of repetitions are refused.
 _LINEAR = jsonschema_rs.RegexOptions(size_limit=1 << 18, dfa_size_limit=1 << 20)
 
@@ -69,9 +71,8 @@ def engine(url: URL | str, begin: str, options: DatabaseOptions, wait: float = 0
 
     @event.listens_for(made, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        # The file is made, and put into WAL, by whoever comes first: that one step may wait for others.
-        connection.execute("PRAGMA busy_timeout = 5000")
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA busy_timeout = {FIRST_WAIT * 1000}")
+        _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {options.synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -85,6 +86,20 @@ def engine(url: URL | str, begin: str, options: DatabaseOptions, wait: float = 0
             connection.exec_driver_sql(begin)
 
     return made
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Put the file into WAL, which whoever comes first does; the others wait."""
+    deadline = time.monotonic() + FIRST_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # Two who both read the new file already, and want to change it, are told so without a wait.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _make_private(path: str | None) -> None:

@@ -60,9 +60,10 @@ instances = table(
     Column("terminated_at", Time),
     # NULL for one that is there.
     Column("deleted_at", Time),
-    Index(None, "project_id", "created_at"),
-    Index(None, "created_at"),
-    Index(None, "host", "deleted_at"),
+    # For lists of those that are there, which are few among those that were once.
+    Index(None, "project_id", "deleted_at", "created_at"),
+    Index(None, "deleted_at", "created_at"),
+    Index(None, "host", "deleted_at", "created_at"),
     # For the work under way on hosts.
     Index(None, "task_state", "host"),
     Index(None, "updated_at"),

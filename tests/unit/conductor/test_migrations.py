@@ -36,7 +36,7 @@ def test_two_upgrades_at_once_are_one(url: str) -> None:
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=upgrade) for _ in range(3)]
+    threads = [threading.Thread(target=upgrade) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
