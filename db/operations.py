@@ -30,6 +30,11 @@ _OF_REQUEST = _ROW.where(_c.request_id == bindparam("request"), _c.kind == bindp
 _LIVE = _ROW.where(
     _c.instance_id == bindparam("of"), or_(_c.state.in_([PENDING, RUNNING]), _c.lease_owner != "")
 ).order_by(_c.number)
+_PROGRESS = (
+    update(operations)
+    .where(_c.id == bindparam("of"), _c.state == RUNNING)
+    .values(step=bindparam("at_step"), progress=bindparam("percentage"), updated_at=bindparam("at"))
+)
 _OF_INSTANCE = _ROW.where(_c.instance_id == bindparam("of"), _c.kind == bindparam("of_kind")).order_by(
     _c.number
 )
@@ -243,12 +248,12 @@ def page(connection: Connection, request: ListOperationsRequest) -> tuple[list[O
 
 def progress(connection: Connection, steps: dict[str, tuple[str, int]], at: datetime) -> None:
     """Write what running operations are at: step and percentage by id."""
-    for operation_id, (step, percentage) in steps.items():
-        connection.execute(
-            update(operations)
-            .where(_c.id == operation_id, _c.state == RUNNING)
-            .values(step=step[:255], progress=percentage, updated_at=at)
-        )
+    if steps:
+        rows = [
+            {"of": operation_id, "at_step": step[:255], "percentage": percentage, "at": at}
+            for operation_id, (step, percentage) in steps.items()
+        ]
+        connection.execute(_PROGRESS, rows)
 
 
 def of_instance(connection: Connection, instance_id: str, kind: OperationKind.ValueType) -> list[Operation]:

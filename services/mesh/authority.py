@@ -28,9 +28,6 @@ CLOCK_SKEW = timedelta(minutes=5)
 # are for people there with grpcurl.
 _LOCAL_NAMES = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
 
-# Every node can be dialled by these from its own host, by clients that don't know the mesh's names: grpcurl.
-LOOPBACK = ("localhost", "127.0.0.1")
-
 _CA_FILE = "ca.pem"
 _CA_KEY_FILE = "ca-key.pem"
 

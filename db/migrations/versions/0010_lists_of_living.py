@@ -9,7 +9,6 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-
 OLD = ("project_id_created_at", "created_at", "host_deleted_at")
 
 
@@ -23,5 +22,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """As all others."""
+    """Schemas only go forward."""
     raise DowngradeRefusedError(revision)
