@@ -8,6 +8,7 @@ One fsync then serves as many writers as came during the one before.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import sqlite3
 import time
@@ -111,12 +112,14 @@ def _make_private(path: str | None) -> None:
 
 
 class _Unit:
-    __slots__ = ("error", "future", "result", "until", "work")
+    __slots__ = ("context", "error", "future", "result", "until", "work")
 
     def __init__(self, work: Callable[[Connection], Any], until: float) -> None:
         self.work = work
         self.until = until
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # A group runs for many: what one does and logs is still its own request's.
+        self.context = contextvars.copy_context()
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -180,7 +183,8 @@ class SqliteDatabase(Database):
         unit = _Unit(work, time.monotonic() + self._options.patience)
         self._waiting.append(unit)
         if self._draining is None or self._draining.done():
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+            loop = asyncio.get_running_loop()
+            self._draining = loop.create_task(self._drain(), context=contextvars.Context())
         result: T = await unit.future
         return result
 
@@ -262,7 +266,7 @@ class SqliteDatabase(Database):
             group.append(unit)
             raw.execute("SAVEPOINT unit")
             try:
-                unit.result = unit.work(writer)
+                unit.result = unit.context.run(unit.work, writer)
             except Exception as error:
                 unit.error = error
                 raw.execute("ROLLBACK TO unit")
